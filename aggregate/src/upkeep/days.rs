@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::ROUND_MAX;
 use super::duty::Duty;
 use super::progress::TaskProgress;
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
@@ -57,8 +58,6 @@ const DAY_S: u32 = 24 * HOUR_S;
 const DAYS_A_STATEMENT: u32 = 31;
 /// With more tenants than this, none is named: all are looked at.
 const TENANTS_MAX: usize = 200;
-/// A round ends after this time, so that the rest of the upkeep need not wait longer: a history takes several rounds.
-const ROUND_MAX: Duration = Duration::from_secs(60);
 
 /// Rolls up.
 pub struct Days {

@@ -21,8 +21,9 @@ const ASKED_EVERY: Duration = Duration::from_secs(600);
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
 pub struct Failed {
-    /// Tenants and hours. `None`: the tables were not asked yet.
-    hours: Option<BTreeSet<TenantHour>>,
+    /// Tenants and hours.
+    hours: BTreeSet<TenantHour>,
+    /// When the tables were asked, if they were.
     asked_at: Option<Instant>,
     /// Number of hours of tenants whose names are too long for a statement.
     unnameable: usize,
@@ -89,25 +90,24 @@ impl Failed {
         found.retain(|hour| !hour.tenant_id.is_empty());
         self.unnameable = all - found.len();
         let hours = found.into_iter().map(|hour| (hour.tenant_id, hour.hour));
-        self.hours.get_or_insert_default().extend(hours);
+        self.hours.extend(hours);
         self.asked_at = Some(Instant::now());
         Ok(())
     }
 
     /// Another member does the upkeep now.
     pub fn forget(&mut self) {
-        (self.hours, self.asked_at, self.unnameable) = (None, None, 0);
+        (self.hours, self.asked_at, self.unnameable) = (BTreeSet::new(), None, 0);
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.hours.as_ref().map_or(0, BTreeSet::len) + self.unnameable
+        self.hours.len() + self.unnameable
     }
 
     /// Whose hours they are.
     pub fn tenants(&self) -> BTreeSet<String> {
-        let tenants = self.hours.iter().flatten().map(|(tenant, _)| tenant.clone());
-        tenants.collect()
+        self.hours.iter().map(|(tenant, _)| tenant.clone()).collect()
     }
 
     /// Adds some, and marks in the tables those that were never decided on. The marks are dated by when the hours were
@@ -118,8 +118,7 @@ impl Failed {
         counted_ms: i64,
         statements: &Statements,
     ) -> Result<(), UpkeepError> {
-        let known = self.hours.get_or_insert_default();
-        let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains(&hour.key());
+        let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !self.hours.contains(&hour.key());
         let new: Vec<&HourCounts> = failed.iter().filter(is_new).collect();
         if !new.is_empty() {
             // Not by this host's clock: the next decision is dated by the server's, and the newest of both counts.
@@ -134,7 +133,7 @@ impl Failed {
         }
         self.unnameable += new.iter().filter(|hour| hour.name_is_too_long()).count();
         let tried_again = failed.iter().filter(|hour| !hour.name_is_too_long());
-        known.extend(tried_again.map(HourCounts::key));
+        self.hours.extend(tried_again.map(HourCounts::key));
         Ok(())
     }
 
@@ -146,15 +145,13 @@ impl Failed {
             return BTreeSet::new();
         };
         self.last_tried.clone_from(tenant);
-        let hours = self.hours.iter().flatten();
-        hours.filter(|(of, _)| of == tenant).cloned().collect()
+        self.hours.iter().filter(|(of, _)| of == tenant).cloned().collect()
     }
 
     /// Those hours were tried again; some are left.
     pub fn tried(&mut self, hours: &BTreeSet<TenantHour>, left: impl IntoIterator<Item = TenantHour>) {
-        let known = self.hours.get_or_insert_default();
-        known.retain(|hour| !hours.contains(hour));
-        known.extend(left);
+        self.hours.retain(|hour| !hours.contains(hour));
+        self.hours.extend(left);
     }
 }
 
@@ -170,7 +167,7 @@ mod tests {
     fn tenants_take_turns_until_nothing_of_them_is_left() {
         let hours = [hour("a", 1), hour("a", 2), hour("b", 1)];
         let mut failed = Failed {
-            hours: Some(hours.into_iter().collect()),
+            hours: hours.into_iter().collect(),
             ..Failed::default()
         };
         let of_a = failed.next();

@@ -36,6 +36,10 @@ pub use statements::{Statements, UpkeepError};
 
 use crate::config::Config;
 
+/// What is complete is worked through for so long in a round, so that the rest of the upkeep need not wait longer: a
+/// history takes several rounds.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+
 /// The task.
 pub struct Upkeep {
     statements: Statements,

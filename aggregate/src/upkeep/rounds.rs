@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use horolog_stage::incident::Reason;
 
+use super::ROUND_MAX;
 use super::awaited::{Awaited, SamplesByHour, ingest_is_behind};
 use super::counters::{Counters, Left, TenantHours};
 use super::duty::Duty;
@@ -23,8 +24,6 @@ use crate::key::HOUR_S;
 const HOURS_A_ROUND: u32 = 24;
 /// For each second that a retry of failed hours took, there is none for so many.
 const RETRY_REST: u32 = 9;
-/// No further hours are begun in a round after this time, so that the rest of the upkeep need not wait for a history.
-const ROUND_MAX: Duration = Duration::from_secs(60);
 /// The name of the task in `upkeep_progress`.
 const TASK: &str = "counters";
 
