@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::filter::{self, EventFilterArgs, SpanArgs};
 use super::listing::{Listing, Row};
 use super::output::Output;
-use super::table::{self, Column, number, plain, text};
+use super::table::{self, Column, number, one_line, plain, text};
 use crate::audit::counts::Bucket;
 
 pub(super) const EVENTS_PATH: &str = "/v1/audit/events";
@@ -252,11 +252,7 @@ fn changes(difference: &Difference) -> Vec<String> {
     let mut lines = vec![String::new()];
     for change in &difference.changes {
         let value = |side: &Option<Box<RawValue>>| side.as_ref().map_or_else(String::new, |json| plain(json.get()));
-        let (path, old, new) = (
-            plain(&change.path).replace('\n', "\u{fffd}"),
-            value(&change.old),
-            value(&change.new),
-        );
+        let (path, old, new) = (one_line(&plain(&change.path)), value(&change.old), value(&change.new));
         lines.push(match change.op.as_str() {
             "add" => format!("+ {path}: {new}"),
             "remove" => format!("- {path}: {old}"),

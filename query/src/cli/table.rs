@@ -56,11 +56,10 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| cell(column, column.title.to_owned())));
     for row in rows {
-        table.add_row(
-            columns
-                .iter()
-                .map(|column| cell(column, one_line(at(row, column.path)))),
-        );
+        let texts = columns
+            .iter()
+            .map(|column| (column, one_line(&shown(at(row, column.path)))));
+        table.add_row(texts.map(|(column, text)| cell(column, text)));
     }
     // A blank on either side of each.
     let widths = table.column_max_content_widths();
@@ -87,9 +86,9 @@ fn listed(columns: &[&Column], rows: &[Value]) -> String {
     rows.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
 
-/// A value in a cell of a table, of which each row is one line.
-fn one_line(value: &Value) -> String {
-    shown(value).replace('\n', "\u{fffd}")
+/// A text that must not make a second line.
+pub fn one_line(text: &str) -> String {
+    text.replace('\n', "\u{fffd}")
 }
 
 /// Members of a document by their paths, one per line; empty ones are left out.

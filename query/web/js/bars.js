@@ -3,12 +3,12 @@
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { count, minute, seconds } from "./format.js";
-import { everyStep, next } from "./steps.js";
+import { everyStep, next, timesOf } from "./steps.js";
 import { table } from "./table.js";
 
 /** `rows` of counts; `at(row)` is the time, `kind(row)` the part of the bar, `step` its seconds. `kinds`: `{ name, colour }`. */
 export function barChart({ caption, rows, at, kind, kinds, span, step }) {
-  const known = [...new Set(rows.map((row) => seconds(at(row))))].sort((one, other) => one - other);
+  const known = timesOf(rows, (row) => seconds(at(row)));
   // Two steps that are neighbours tell how wide a bar is.
   const times = everyStep([...known, next(known.at(-1), step)], step);
   const by = new Map(rows.map((row) => [`${seconds(at(row))} ${kind(row)}`, row.count]));

@@ -46,6 +46,7 @@ export function bytes(value) {
 /** A duration in seconds: 2 h 5 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 0) return `-${duration(-seconds)}`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;

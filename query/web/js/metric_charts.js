@@ -3,7 +3,7 @@
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { count, minute, number, plural, seconds } from "./format.js";
-import { everyStep } from "./steps.js";
+import { everyStep, timesOf } from "./steps.js";
 import { table } from "./table.js";
 
 /** The charts that can be drawn. `lines` are columns; a band is between two of them. */
@@ -28,7 +28,7 @@ const KEYS = ["service_id", "plugin_id", "environment", "team_id", "metric_type"
 export function drawSeries({ answer, asked, span, step }) {
   const groups = grouped(answer.rows);
   const measure = MEASURES[asked.show] ?? MEASURES.bands;
-  const times = everyStep([...new Set(answer.rows.map((row) => seconds(startOf(row))))].sort((one, other) => one - other), step);
+  const times = everyStep(timesOf(answer.rows, (row) => seconds(startOf(row))), step);
   const incompleteFrom = firstIncomplete(answer, step);
   const shared = { times, span: [Math.min(span[0], times[0]), Math.max(span[1], times[0] + step)], incompleteFrom, step };
   const drawn = groups.slice(0, GROUPS_MAX);

@@ -12,6 +12,7 @@ import { rangeFields } from "../range_fields.js";
 import { CUSTOM, moment as apiMoment, span } from "../ranges.js";
 import { href, navigate } from "../router.js";
 import { scoped } from "../scope.js";
+import { STEPS } from "../steps.js";
 import { table } from "../table.js";
 import * as words from "../audit_words.js";
 
@@ -153,9 +154,6 @@ function bucket(from, to) {
   if (days <= 4) return "hour";
   return days <= 120 ? "day" : "month";
 }
-
-/** Seconds; of a month, about. */
-const STEPS = { hour: 3600, day: 86400, month: 30 * 86400 };
 
 const SERIES = { success: 2, failure: 1, error: 4 };
 

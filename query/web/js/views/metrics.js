@@ -11,6 +11,7 @@ import { rangeFields } from "../range_fields.js";
 import { CUSTOM, moment, span } from "../ranges.js";
 import { href, navigate } from "../router.js";
 import { scoped } from "../scope.js";
+import { STEPS } from "../steps.js";
 import { figures } from "../table.js";
 import { drawSeries, MEASURES, startOf, unitText } from "../metric_charts.js";
 
@@ -19,7 +20,7 @@ export const title = "Metrics";
 const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y", "all"];
 /** Before all records: older ones are rejected. */
 const BEGINNING = "2000-01-01";
-const RESOLUTIONS = { hourly: { text: "Hourly", seconds: 3600 }, daily: { text: "Daily", seconds: 86400 }, monthly: { text: "Monthly", seconds: 30 * 86400 } };
+const RESOLUTIONS = { hourly: { text: "Hourly", seconds: STEPS.hour }, daily: { text: "Daily", seconds: STEPS.day }, monthly: { text: "Monthly", seconds: STEPS.month } };
 /** From this lag on, the partitions that cause it are named. Seconds. */
 const HELD_BACK_WORTH_A_WORD = 900;
 /** Counters are computed in whole hours, so this much more lag is normal. Seconds. */
